@@ -14,14 +14,9 @@ const outputs = ['out', 'maps', 'to.safetensors'];
  * @throws UserError that names both
  */
 export async function checkInputsKept(command: Command): Promise<void> {
-  const named: [string, unknown][] = [
-    ...Object.entries<unknown>(command.opts()),
-    ...command.registeredArguments.map((one, i): [string, unknown] => [
-      one.name(),
-      command.processedArgs[i],
-    ]),
-  ];
-  const texts = named.flatMap(([name, given]) =>
+  const { registeredArguments, processedArgs } = command;
+  const named = registeredArguments.map((one, i) => [one.name(), processedArgs[i]] as const);
+  const texts = [...Object.entries<unknown>(command.opts()), ...named].flatMap(([name, given]) =>
     [given].flat().flatMap((text) => (typeof text === 'string' ? [{ name, text }] : [])),
   );
   const places = await Promise.all(

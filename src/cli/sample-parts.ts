@@ -48,10 +48,8 @@ async function partsThere(folder: string): Promise<Part[]> {
 export async function checkNumberOfParts(folder: string, { number, of }: Part): Promise<void> {
   const other = (await partsThere(folder).catch(() => [])).find((part) => part.of !== of);
   if (!other) return;
-  throw new UserError(
-    `--part ${number}/${of} came, and ${partFile(folder, other)} is there`,
-    `Expected a part of ${other.of}: give such a one, or another folder as --out, or delete those`,
-  );
+  const problem = `--part ${number}/${of} came, and ${partFile(folder, other)} is there`;
+  throw new UserError(problem, `Expected a part of ${other.of}, or another folder as --out`);
 }
 
 /**

@@ -142,10 +142,7 @@ function mayBe({ properties = {} }: JsonSchema, value: unknown): boolean {
 
 function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>(
-    (found, key) =>
-      typeof found === 'object' && found !== null
-        ? (found as Record<PropertyKey, unknown>)[key]
-        : undefined,
+    (found, key) => (found instanceof Object ? Reflect.get(found, key) : undefined),
     value,
   );
 }

@@ -82,18 +82,14 @@ const manyBatches = 32;
  *
  * @example
  * ```ts
- * import { createModel, datasetBitsPerDimension, startEngine } from 'tarflow';
- * import { imageDataset } from 'tarflow/data';
+ * import { createModel, datasetBitsPerDimension, loadDataset, startEngine } from 'tarflow';
  *
  * await startEngine();
- * const image = { channels: 1, height: 8, width: 8 };
- * const size = { patchSize: 2, channels: 32, blocks: 2, layersPerBlock: 1, headWidth: 32 };
- * const config = { kind: 'tarflow', image, ...size, classes: 2, volumePreserving: false } as const;
- * const flow = createModel(config, 1);
- * const pixels = new Uint8Array(4 * 64).map((_, i) => (37 * i) % 256);
- * const about = { name: 'mine', split: 'validation' as const, classes: ['a', 'b'], licence: 'mine' };
- * const data = imageDataset({ ...about, image, pixels, labels: Int32Array.of(0, 1, 0, 1) });
- * const { mean, standardError } = await datasetBitsPerDimension(flow, data);
+ * const data = await loadDataset('fashion-mnist', 'validation');
+ * const size = { patchSize: 4, channels: 32, blocks: 2, layersPerBlock: 1, headWidth: 32 };
+ * const about = { kind: 'tarflow', image: data.image, classes: 10, volumePreserving: false } as const;
+ * const flow = createModel({ ...about, ...size }, 1);
+ * const { mean, standardError } = await datasetBitsPerDimension(flow, data, { count: 64 });
  * console.log(`${mean.toFixed(2)} ± ${standardError?.toFixed(2)} bits/dim`);
  * ```
  */

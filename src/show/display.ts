@@ -49,11 +49,6 @@ export function newDisplay(): UpdatableDisplay {
   };
 }
 
-/** Shows HTML, or `text` where HTML cannot be shown. */
-export function displayHtml(html: string, text: string): void {
-  display({ 'text/html': html, 'text/plain': text });
-}
-
 /** Shows Markdown, formulas included; in plain Node.js it prints the source. */
 export function displayMarkdown(markdown: string): void {
   display({ 'text/markdown': markdown, 'text/plain': markdown });

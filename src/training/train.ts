@@ -122,17 +122,13 @@ export interface TrainingResult<C extends ModelConfig = ModelConfig, P extends T
  *
  * @example
  * ```ts
- * import { startEngine, tarflow, train } from 'tarflow';
- * import { imageDataset } from 'tarflow/data';
+ * import { loadDataset, startEngine, tarflow, train } from 'tarflow';
  *
  * await startEngine();
- * const image = { channels: 1, height: 8, width: 8 };
- * const size = { patchSize: 2, channels: 32, blocks: 2, layersPerBlock: 1, headWidth: 32 };
- * const config = { kind: 'tarflow', image, ...size, classes: 2, volumePreserving: false } as const;
- * const pixels = new Uint8Array(8 * 64).map((_, i) => (37 * i) % 256);
- * const about = { name: 'mine', split: 'train' as const, classes: ['a', 'b'], licence: 'mine' };
- * const labels = Int32Array.of(0, 1, 0, 1, 0, 1, 0, 1);
- * const data = imageDataset({ ...about, image, pixels, labels });
+ * const data = await loadDataset('fashion-mnist', 'train');
+ * const size = { patchSize: 4, channels: 32, blocks: 2, layersPerBlock: 1, headWidth: 32 };
+ * const about = { kind: 'tarflow', image: data.image, classes: 10, volumePreserving: false } as const;
+ * const config = { ...about, ...size };
  * const settings = { steps: 2, batchSize: 4 };
  * const stop = new AbortController();
  * const { records, finished } = await train({

@@ -5,7 +5,7 @@ import { readSources } from './rooms.js';
 /** A function that a reader can hold. */
 const mostLines = 80;
 /** And a library. */
-const mostLinesOfLibrary = 31_933;
+const mostLinesOfLibrary = 31_910;
 
 const sources = readSources('src', 'workbook', 'packages/graph/src', 'packages/kernel/src');
 const lengths = [...sources].flatMap(([file, text]) => functionLengths(file, text));

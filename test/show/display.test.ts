@@ -1,7 +1,6 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import {
   display,
-  displayHtml,
   displayMarkdown,
   displayPng,
   inNotebook,
@@ -44,7 +43,7 @@ describe('in a notebook', () => {
 
   test('HTML, Markdown and PNG carry text too', () => {
     const outputs = pretendNotebook();
-    displayHtml('<b>x</b>', 'x');
+    display({ 'text/html': '<b>x</b>', 'text/plain': 'x' });
     displayMarkdown('$x$');
     displayPng(new Uint8Array([1, 2, 3]), 'a picture');
     expect(outputs.map(({ data }) => data)).toEqual([
@@ -58,7 +57,7 @@ describe('in a notebook', () => {
 test('in plain Node the text is printed', () => {
   const log = vi.spyOn(console, 'log').mockImplementation(() => {});
   expect(inNotebook()).toBe(false);
-  displayHtml('<b>x</b>', 'x');
+  display({ 'text/html': '<b>x</b>', 'text/plain': 'x' });
   newDisplay().show({ 'text/plain': 'y', 'image/png': 'AAAA' });
   expect(log.mock.calls).toEqual([['x'], ['y']]);
 });
