@@ -20,8 +20,6 @@ import type { StepRecord } from '../../src/training/record.js';
 import { resultFile } from '../../workbook/records/results-folder.js';
 
 const experiment = 'fashion-mnist-conditional';
-/** That of the experiment, and that of the papers: the exchange takes as long for either. */
-const batches = [64, 256];
 /** The first steps record the graph, and fill caches. */
 const warmUp = 8;
 
@@ -32,13 +30,12 @@ interface Timed {
 }
 
 /** A training of a few steps in a new folder. */
-function timed(processes: number, batchSize: number, steps: number): Timed {
+function timed(processes: number, steps: number): Timed {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-processes-'));
   try {
     const bin = path.join(__dirname, '..', '..', 'src', 'cli', 'bin.js');
     const plan = [
       `steps=${steps}`,
-      `batchSize=${batchSize}`,
       'warmupSteps=1',
       `validateEvery=${steps}`,
       'validationImages=1',
@@ -62,29 +59,6 @@ function timed(processes: number, batchSize: number, steps: number): Timed {
   }
 }
 
-/** Trainings by one process and by two, in turns. */
-function compared(batchSize: number, steps: number, rounds: number) {
-  const pairs = Array.from({ length: rounds }, () => ({
-    one: timed(1, batchSize, steps),
-    two: timed(2, batchSize, steps),
-  }));
-  const middle = (of: (pair: (typeof pairs)[number]) => number) => median(pairs.map(of));
-  const ofMean = (of: 'bytes' | 'waitingSeconds' | 'exchangeSeconds') =>
-    middle(({ two: { traffic } }) => (traffic ? traffic[of] / traffic.means : Number.NaN));
-  return {
-    imagesPerSecond: {
-      one: middle(({ one }) => one.imagesPerSecond),
-      two: middle(({ two }) => two.imagesPerSecond),
-    },
-    ratio: middle(({ one, two }) => two.imagesPerSecond / one.imagesPerSecond),
-    eachStep: {
-      megabytesSent: ofMean('bytes') / 1e6,
-      exchangeSeconds: ofMean('exchangeSeconds'),
-      waitingSeconds: ofMean('waitingSeconds'),
-    },
-  };
-}
-
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -100,10 +74,26 @@ async function main(): Promise<void> {
     );
   }
   const [steps, rounds] = [Number(values.steps), Number(values.rounds)];
+  const pairs = Array.from({ length: rounds }, () => ({
+    one: timed(1, steps),
+    two: timed(2, steps),
+  }));
+  const middle = (of: (pair: (typeof pairs)[number]) => number) => median(pairs.map(of));
+  const ofMean = (of: 'bytes' | 'waitingSeconds' | 'exchangeSeconds') =>
+    middle(({ two: { traffic } }) => (traffic ? traffic[of] / traffic.means : Number.NaN));
   const found = {
     machine: { processor: processorName(), cores: os.availableParallelism() },
     ...{ experiment, steps, rounds },
-    batches: batches.map((batchSize) => ({ batchSize, ...compared(batchSize, steps, rounds) })),
+    imagesPerSecond: {
+      one: middle(({ one }) => one.imagesPerSecond),
+      two: middle(({ two }) => two.imagesPerSecond),
+    },
+    ratio: middle(({ one, two }) => two.imagesPerSecond / one.imagesPerSecond),
+    eachStep: {
+      megabytesSent: ofMean('bytes') / 1e6,
+      exchangeSeconds: ofMean('exchangeSeconds'),
+      waitingSeconds: ofMean('waitingSeconds'),
+    },
   };
   console.log(JSON.stringify(found, null, 2));
   await writeAtomically(resultFile('processes.json'), `${JSON.stringify(found, null, 2)}\n`);
