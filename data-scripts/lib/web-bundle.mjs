@@ -51,6 +51,7 @@ const browsersAlone =
 /** Modules of the library that stand for another one in a browser, and that one. */
 const replaced = {
   [path.join('src', 'core', 'engine.ts')]: 'engine.ts',
+  [path.join('src', 'formats', 'crc32.ts')]: 'crc32.ts',
   [path.join('src', 'models', 'registry.ts')]: 'registry.ts',
 };
 

@@ -1,11 +1,10 @@
-import { crc32 } from 'node:zlib';
+import { crc32 } from './crc32.js';
 import { OtherBytes } from './safetensors-errors.js';
 import { prefixBytes, sumsName } from './safetensors-header.js';
 
 /**
- * Sums of a safetensors file, the entry `tarflow.crc32` of its metadata, which other libraries pass over: in
- * hexadecimal the CRC-32 of the header, in which all sums are zeros then, and of each tensor in the order of
- * the file.
+ * Sums of a safetensors file, `tarflow.crc32` in its metadata, which other libraries pass over: in hexadecimal
+ * the CRC-32 of the header with zeros for all sums, and of each tensor in the order of the file.
  */
 
 /** A CRC-32 as a header has it. */
@@ -44,7 +43,7 @@ export function checkedSums(
 /** Where the sums begin in a header: within another string their quotes would be escaped. */
 function placeOf(header: Uint8Array, length: number): number | undefined {
   const before = `"${sumsName}":"`;
-  const text = Buffer.from(header).toString('latin1');
+  const text = new TextDecoder('latin1').decode(header);
   const found = text.search(new RegExp(`${before}[^"]{${length}}"`));
   return found < 0 ? undefined : found + before.length;
 }

@@ -4,6 +4,9 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import { unzipSync, zipSync } from 'fflate';
 import { expect } from 'vitest';
 import { fileInMemory } from '../../packages/web/src/checkpoint.js';
+import { imagenet } from '../../src/data/sets/imagenet.js';
+import { textAt } from '../../src/data/shared-memory.js';
+import type { ArchiveDescription } from '../../src/data/source.js';
 import { arrayOf } from '../../src/formats/elements.js';
 import { decodeBfloat16, decodeFloat16 } from '../../src/formats/half.js';
 import { decodeIdx } from '../../src/formats/idx.js';
@@ -84,6 +87,17 @@ const ofEachType = written((file) =>
   ),
 );
 
+/** A tensor of each type that a page reads. */
+const ofFloats = written((file) =>
+  writeSafetensors(file, {
+    weight: { dtype: 'F32', shape: [3, 5], data: ramp(15) },
+    half: { dtype: 'BF16', shape: [4], data: ramp(4) },
+    other: { dtype: 'F16', shape: [2, 1], data: ramp(2) },
+  }),
+);
+const fetched = async (file: string, bytes: Uint8Array) =>
+  tensorsOf(fileInMemory(Uint8Array.from(bytes).buffer, file));
+
 const stateDict = written((file) =>
   writeTorchFile(file, {
     'a.weight': { shape: [3, 5], dtype: 'F32', data: () => ramp(15) },
@@ -137,6 +151,35 @@ const filesOf = async (file: string, plain: Uint8Array): Promise<string> => {
   return found.join('\n');
 };
 
+/** A list of ImageNet's validation images, as Kaggle has it, and the archive of those. */
+const listed = ['n02119789', 'n01440764', 'n01440764', 'n03250847'];
+const nameOf = (i: number) => `ILSVRC2012_val_0000000${i}`;
+const imagenetLabels: Format = {
+  sample(file) {
+    fs.mkdirSync(`${file}.set`);
+    fs.symlinkSync(file, path.join(`${file}.set`, 'LOC_val_solution.csv'));
+    const pictures = listed.map((_, i) => ({ name: `${nameOf(i)}.JPEG`, content: 'none' }));
+    fs.writeFileSync(path.join(`${file}.set`, 'ILSVRC2012_img_val.tar'), tarOf(pictures));
+    const lines = listed.map((id, i) => `${nameOf(i)},${id} 85 1 499 272`);
+    return Buffer.from(['ImageId,PredictionString', ...lines].join('\n'));
+  },
+  async read(file, bytes) {
+    const lines = Buffer.from(bytes).toString().split('\n');
+    const image = { channels: 3, height: 1, width: 1 };
+    const opening = { root: `${file}.set`, split: 'test', options: { image } } as const;
+    const { classes, labels, description } = await imagenet.open(opening);
+    const { names } = description as ArchiveDescription;
+    const found = Array.from(labels, (label) => classes[label]!);
+    expect(found).toHaveLength(listed.length);
+    for (const id of found) expect(id).toMatch(/^n\d{8}$/);
+    found.forEach((id, i) => {
+      const name = textAt(names, i).slice(0, -'.JPEG'.length);
+      expect(lines.some((line) => line.includes(name) && line.includes(id))).toBe(true);
+    });
+    return found.join();
+  },
+};
+
 const formats: Record<string, Format> = {
   safetensors: {
     sample: ofEachType,
@@ -153,15 +196,14 @@ const formats: Record<string, Format> = {
     },
   },
   'weights that a page fetches': {
-    sample: written((file) =>
-      writeSafetensors(file, {
-        weight: { dtype: 'F32', shape: [3, 5], data: ramp(15) },
-        half: { dtype: 'BF16', shape: [4], data: ramp(4) },
-        other: { dtype: 'F16', shape: [2, 1], data: ramp(2) },
-      }),
-    ),
+    sample: ofFloats,
+    read: fetched,
+    summed: (damaged) => Buffer.from(damaged).includes('"tarflow.crc32":"'),
+  },
+  'weights of other libraries that a page fetches': {
+    sample: async (file) => withoutSums(await ofFloats(file)),
     async read(file, bytes) {
-      const found = await tensorsOf(fileInMemory(Uint8Array.from(bytes).buffer, file));
+      const found = await fetched(file, bytes);
       expect(found).toBe(plainTensors(bytes));
       return found;
     },
@@ -203,6 +245,7 @@ const formats: Record<string, Format> = {
   'IDX within gzip': { sample: () => idx, pack: (damaged) => gzipSync(damaged), read: idxOf },
   tar: { sample: () => archive, read: filesOf },
   'headers of tar': { sample: () => archive, pack: withTarSums, read: filesOf },
+  'lists of ImageNet': imagenetLabels,
 };
 
 fuzz(formats);

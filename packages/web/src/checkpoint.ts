@@ -1,12 +1,16 @@
 import { UserError } from '../../../src/core/errors.js';
 import { decodeBfloat16, decodeFloat16 } from '../../../src/formats/half.js';
+import { OtherBytes } from '../../../src/formats/safetensors-errors.js';
 import {
   decodeHeader,
   headerLength,
   prefixBytes,
+  sumsName,
 } from '../../../src/formats/safetensors-header.js';
+import { checkedSums, hexadecimal } from '../../../src/formats/safetensors-sums.js';
 import type { TensorFile } from '../../../src/formats/tensor-file.js';
 import { type LoadedModel, readCheckpoint } from '../../../src/models/load-checkpoint.js';
+import { crc32 } from './crc32.js';
 import { currentEngine } from './engine.js';
 
 /**
@@ -43,8 +47,10 @@ export function fileInMemory(buffer: ArrayBuffer, path: string): TensorFile {
   const bytes = new Uint8Array(buffer);
   const start = prefixBytes + headerLength(bytes.subarray(0, prefixBytes), bytes.length, path);
   const json = bytes.subarray(prefixBytes, start);
-  const { entries, metadata } = decodeHeader(json, bytes.length - start, path);
-  const stored = new Map(entries.map((entry) => [entry.name, entry]));
+  const { entries, metadata: all } = decodeHeader(json, bytes.length - start, path);
+  const { [sumsName]: written, ...metadata } = all;
+  const sums = checkedSums(json, written, path);
+  const stored = new Map(entries.map((entry, i) => [entry.name, { ...entry, sum: sums?.[i] }]));
   return {
     path,
     metadata,
@@ -52,8 +58,11 @@ export function fileInMemory(buffer: ArrayBuffer, path: string): TensorFile {
     async read(name) {
       const entry = stored.get(name);
       if (!entry) throw new RangeError(`${path} holds no tensor ${name}`);
-      const { shape, dtype, begin, end } = entry;
+      const { shape, dtype, begin, end, sum } = entry;
       const own = buffer.slice(start + begin, start + end);
+      if (sum !== undefined && sum !== hexadecimal(crc32(new Uint8Array(own)))) {
+        throw new OtherBytes(`${path}: tensor '${name}'`);
+      }
       if (dtype === 'F32') return { shape, dtype, data: new Float32Array(own) };
       if (dtype === 'F16' || dtype === 'BF16') {
         const decode = dtype === 'F16' ? decodeFloat16 : decodeBfloat16;
