@@ -128,8 +128,7 @@ function eachOf(tensors: Leaves, f: (tensor: tf.Tensor, name: string) => tf.Tens
   );
 }
 
-// Once, in some thirty runs, a process ended with signal 11 inside MPI; why is not known.
-several(`processes that mpirun starts${why}`, { retry: 1 }, () => {
+several(`processes that mpirun starts${why}`, () => {
   test('find bit for bit what one finds that adds up as many parts, also in two runs', async () => {
     const folder = temporaryFolder();
     const place = (name: string) => path.join(folder, name);

@@ -29,6 +29,10 @@ const message =
  * @throws UserError where no library is found, or another one than that of what started the processes
  */
 export function startMpi(started: StartedProcess) {
+  // UCX, which Open MPI and MPICH load, would change the code of the system's `brk` and try the change by
+  // taking and giving back memory: what another thread allocates in between is lost, and the process crashes
+  // later. Without it memory is registered for each message anew.
+  process.env.UCX_MEM_EVENTS ??= 'no';
   const { name, koffi, library } = loadedLibrary(mpiLibraries(started, process.env));
   const symbol = (handle: string) => koffi.address(library.symbol(`ompi_mpi_${handle}`));
   let [world, byte] = [worldOfMpich, byteOfMpich];
