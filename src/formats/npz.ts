@@ -113,12 +113,12 @@ async function arrayAt(
     throw new InvalidNpz(`${what} has ${size} bytes and a header of ${length}`, 'Fetch it again');
   }
   const text = Buffer.from(await bytesAt(handle, file, begin + prefix, length)).toString('latin1');
-  const type = text.match(/'descr':\s*'([^']+)'/)?.[1];
+  const type = text.match(/'descr':\s*'([^']{1,20})'/)?.[1];
   const isFortran = /'fortran_order':\s*True/.test(text);
-  const shape = text.match(/'shape':\s*\(([\d,\s]*)\)/)?.[1];
+  const shape = text.match(/'shape':\s*\(([\d,\s]{0,200})\)/)?.[1];
   if (type === undefined || shape === undefined || isFortran) {
     throw new InvalidNpz(
-      `${what} has the header ${text.trim()}`,
+      `${what} has the header ${text.trim().slice(0, 300)}`,
       'Expected an array of numbers, row by row',
     );
   }
