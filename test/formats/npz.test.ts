@@ -85,8 +85,8 @@ describe('what cannot be read is refused', () => {
     ['fewer numbers', whole.subarray(0, 2000), /bytes of numbers for the shape \(3000\) of \|u1/],
     ['a cut header', whole.subarray(0, 40), /a header of/],
     ['a Fortran order', npyOf('|u1', [30, 100], data, { fortran: true }), /has the header/],
-    ['an endless header', npyOf('9'.repeat(8000), [3000], data), /header .{300}\. Expected/],
-    ['an endless shape', npyOf('|u1', Array(4000).fill(1), data), /header .{300}\. Expected/],
+    ['an endless header', npyOf('9'.repeat(8000), [3000], data), /header .{290,305} Expected/],
+    ['an endless shape', npyOf('|u1', Array(4000).fill(1), data), /header .{290,305} Expected/],
     ['records', npyOf('|u1', [3000], data).map((byte) => (byte === 39 ? 91 : byte)), /header/],
   ])('%s', async (_what, bytes, message) => {
     for (const compressed of [false, true]) {
