@@ -13,6 +13,23 @@ const begin = ['--experiment', 'mnist-demonstration', '--mode', 'eager', '--set'
 const words = [...begin, ...small, ...settings, 'validationImages=16'];
 const program = [process.execPath, path.join(__dirname, '..', '..', 'src', 'cli', 'bin.js')];
 
+/** Loaded before the program: once the state of step 4 is kept, the run waits until `released` is there. */
+const holding = (folder: string) => {
+  const [held, released] = ['held', 'released'].map((name) => path.join(folder, name));
+  const source = `
+    import fs from 'node:fs';
+    const { rename } = fs.promises;
+    fs.promises.rename = async (from, to) => {
+      await rename(from, to);
+      if (!to.endsWith('${stateName(4)}')) return;
+      fs.writeFileSync(${JSON.stringify(held)}, '');
+      while (!fs.existsSync(${JSON.stringify(released)})) await new Promise((r) => setTimeout(r, 10));
+    };`;
+  const file = path.join(folder, 'hold.mjs');
+  fs.writeFileSync(file, source);
+  return ['--import', file];
+};
+
 /** What happens to the disk of $PLACE with the run in it, what a person does then, and what the run says. */
 interface Fault {
   hurt: string;
@@ -41,12 +58,13 @@ const faults: Record<string, Fault> = {
   },
 };
 
-/** Trains in $PLACE, is hurt after step 4, and goes on when that is healed; the first run's status is that of all. */
+/** Trains in $PLACE, is hurt at step 4, and goes on when that is healed; the first run's status is that of all. */
 const script = ({ hurt, heal, anywhere }: Fault) => `
   ${anywhere ? '' : 'mount -t tmpfs -o size=32m tmpfs "$PLACE" || exit 9'}
   "$@" train --out "$PLACE/run" ${words.join(' ')} >"$OUT/said" 2>&1 & pid=$!
-  until [ -e "$PLACE/run/${stateName(4)}" ]; do kill -0 $pid || exit 8; sleep 0.01; done
+  until [ -e "$OUT/held" ]; do kill -0 $pid || exit 8; sleep 0.01; done
   ${hurt}
+  touch "$OUT/released"
   wait $pid; status=$?
   ${heal}
   "$@" train --out "$PLACE/run" --resume >"$OUT/said-again" 2>&1 || exit 7
@@ -83,7 +101,8 @@ describe.each(Object.entries(faults))('a run %s', (_, fault) => {
   const why = fault.anywhere || hasOwnDisks ? '' : ': skipped, since no disk can be made here';
   test.skipIf(why !== '')(`says so, and goes on to the same bytes${why}`, async () => {
     const [place, out] = [temporaryFolder(), temporaryFolder()];
-    const shell = ['bash', '-c', script(fault), 'bash', ...program];
+    const [node, ...bin] = program as [string, ...string[]];
+    const shell = ['bash', '-c', script(fault), 'bash', node, ...holding(out), ...bin];
     const [command, ...rest] = fault.anywhere ? shell : ['unshare', '-rm', ...shell];
     const env = { ...process.env, PLACE: place, OUT: out };
     const child = spawn(command!, rest, { env, stdio: 'ignore' });
@@ -104,8 +123,12 @@ test('a run whose clock is set back goes on to the same bytes', async () => {
   // Ten years back, and a second backwards at each look.
   fs.writeFileSync(clock, 'let now = Date.now() - 3e11; Date.now = () => (now -= 1000);\n');
   const past = ['--import', clock, ...rest, 'train', '--out', run];
-  const first = spawn(node, [...rest, 'train', '--out', run, ...words], { stdio: 'ignore' });
-  while (!fs.existsSync(path.join(run, stateName(4)))) await new Promise((r) => setTimeout(r, 10));
+  const held = [...holding(folder), ...rest, 'train', '--out', run, ...words];
+  const first = spawn(node, held, { stdio: 'ignore' });
+  while (!fs.existsSync(path.join(folder, 'held'))) {
+    expect(first.exitCode).toBeNull();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
   first.kill('SIGKILL');
   await new Promise((resolve) => first.once('close', resolve));
   execFileSync(node, [...past, '--resume'], { stdio: 'ignore' });
