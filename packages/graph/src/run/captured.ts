@@ -5,6 +5,7 @@ import { computesWithOneDnn, type NativeBackend, xlaIsAtHand } from '../native/b
 import { improved } from '../passes/improve.js';
 import { entryOf, mapValues } from '../records.js';
 import { tf } from '../tf.js';
+import { roundsProducts } from '../trace/bfloat16.js';
 import type { Functions, Precision, TensorSpec } from '../trace/body.js';
 import { trace } from '../trace/tracing.js';
 import type { Executor } from './eager.js';
@@ -94,6 +95,8 @@ type OutputNames = Record<string, string[]>;
 /** Makes the graph of a program, or finds it on disk. */
 class Capture {
   private readonly specs: Record<string, TensorSpec>;
+  /** False where products of bfloat16 factors are cut off; XLA rounds them everywhere. */
+  private readonly rounds: boolean;
 
   constructor(
     private readonly backend: NativeBackend,
@@ -102,6 +105,8 @@ class Capture {
     private readonly options: CaptureOptions & { fuse: boolean; oneDnn: boolean },
   ) {
     this.specs = specsOf(variables);
+    const { precision, xla } = options;
+    this.rounds = precision === 'float32' || xla || roundsProducts(backend.binding);
   }
 
   /** A session with the graph: the one kept on disk if it loads, else one that is captured now. */
@@ -125,6 +130,7 @@ class Capture {
   private key(): object {
     return {
       ...this.options,
+      rounds: this.rounds,
       code: codeDigest(),
       tensorflow: this.backend.binding.TF_Version,
       tensorflowJs: tf.version_core,
@@ -138,12 +144,12 @@ class Capture {
     const { xla, fuse, oneDnn, precision } = this.options;
     const recorded = mapValues(functions, ({ inputs, body }, name) => ({
       inputs,
-      trace: trace(backend, name, body, variables, inputs, precision),
+      trace: trace(backend, name, body, variables, inputs, precision, this.rounds),
     }));
     const written = new Set(
       Object.values(recorded).flatMap(({ trace: { updates } }) => Object.keys(updates)),
     );
-    const target = { bfloat16: precision === 'bfloat16', fuse, oneDnn };
+    const target = { bfloat16: precision === 'bfloat16' && this.rounds, fuse, oneDnn };
     const captured = mapValues(recorded, ({ inputs, trace }) => ({
       inputs,
       trace: improved(trace, target, written),

@@ -1,7 +1,7 @@
 import { nativeBackend, overridden, withBinding } from '../native/binding.js';
 import { entryOf, mapValues } from '../records.js';
 import { tf, tidy } from '../tf.js';
-import { bfloat16Binding } from '../trace/bfloat16.js';
+import { bfloat16Binding, roundsProducts } from '../trace/bfloat16.js';
 import { checkedOutcome, type Functions, type Precision } from '../trace/body.js';
 
 /** Runs the functions of a program and holds its variables. Its callers check names and shapes. */
@@ -61,7 +61,7 @@ export class EagerExecutor implements Executor {
   private inPrecision<R>(f: () => R): R {
     const backend = nativeBackend();
     if (this.precision === 'float32' || !backend) return f();
-    const narrow = bfloat16Binding(backend.binding);
+    const narrow = bfloat16Binding(backend.binding, roundsProducts(backend.binding));
     try {
       const binding = overridden(backend.binding, { executeOp: narrow.executeOp });
       return withBinding(backend, binding, f);

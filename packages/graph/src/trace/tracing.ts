@@ -15,6 +15,7 @@ let recorder: Recorder | undefined;
  * TensorFlow ops that it executes. Everything that does not depend on variables or inputs becomes a
  * constant.
  *
+ * @param rounds false where the engine cuts off products of bfloat16 factors
  * @throws UserError where a record would not stand for the function: it reads a computed value on
  *   the host, draws unseeded random numbers, or runs an op that cannot be captured
  */
@@ -25,12 +26,13 @@ export function trace(
   variables: Record<string, tf.Tensor>,
   inputs: Record<string, TensorSpec>,
   precision: Precision,
+  rounds = true,
 ): Trace {
   if (recorder) throw new UserError(`${name} is traced inside ${recorder.name}`, 'Trace it before');
   const active = new Recorder(backend, name);
   recorder = active;
   const restoreHost = guardHost(active);
-  const narrow = precision === 'bfloat16' ? bfloat16Binding(active.binding) : undefined;
+  const narrow = precision === 'bfloat16' ? bfloat16Binding(active.binding, rounds) : undefined;
   const binding = narrow ? { ...active.binding, executeOp: narrow.executeOp } : active.binding;
   if (narrow) active.inLoop = narrow.apart;
   // Not `tidy`: it would search the trace, which holds no tensors but large constants.
