@@ -17,7 +17,7 @@ export type PeerKind =
   | 'pixelcnn'
   | 'vae'
   | 'gan';
-const diffusions = ['epsilon', 'v', 'rectified-flow'] as const;
+export const diffusions = ['epsilon', 'v', 'rectified-flow'] as const;
 
 /** The trainings of a kind of model. */
 export const ofKind = (models: Models, kind: PeerKind): ComparedModel[] =>
@@ -105,14 +105,13 @@ export function excessBits(models: Models, kind: PeerKind) {
   return { value, error };
 }
 
-const takesMoreBits = (models: Models, kind: PeerKind): Outcome => {
-  const excess = excessBits(models, kind);
-  return excess && clearlyBelow(0, excess);
-};
-
-/** X3: fewer bits than the VAE's bound. */
-export const belowVae = (records: readonly PeersRecord[]): Outcome =>
-  onEach(records, (models) => takesMoreBits(models, 'vae'));
+/** X3 and Table 2: fewer bits than each of some kinds. */
+export const fewerBits = (records: readonly PeersRecord[], ...kinds: PeerKind[]): Outcome =>
+  onEach(records, (models) => {
+    const excesses = kinds.map((kind) => excessBits(models, kind));
+    if (excesses.includes(undefined)) return undefined;
+    return excesses.every((excess) => clearlyBelow(0, excess!));
+  });
 
 /** How sharp samples are: their mean square of the Laplacian, as a share of that of test images. */
 export const sharpnessOf = ({ models, real }: PeersRecord, kind: PeerKind): number =>
@@ -150,34 +149,15 @@ export const faster = (records: readonly PeersRecord[]): Outcome =>
     return outcomes.includes(undefined) ? undefined : outcomes.every(Boolean);
   });
 
-/** Table 2: fewer bits than every other kind. */
-export const fewestBits = (records: readonly PeersRecord[]): Outcome =>
-  onEach(records, (models) => {
-    const outcomes = (['vae', 'pixelcnn', ...diffusions] as const).map((kind) => {
-      return excessBits(models, kind) && takesMoreBits(models, kind) === true;
-    });
-    return amongAll(outcomes);
-  });
-
-/** Table 3: FD at most a quarter above the least of all kinds; in part where clearly below that of one. */
-export const nearTheBest = (records: readonly PeersRecord[]): Outcome =>
-  onEach(records, (models) => {
-    const others = [...diffusions, 'pixelcnn', 'vae', 'gan'] as const;
-    const own = distanceOf(models, 'tarflow');
-    const best = told(own, 1.25 * Math.min(...others.map((kind) => distanceOf(models, kind))));
-    if (best !== false) return best;
-    const error = overTrainings(models, 'tarflow', ({ samples }) => samples?.FD.error);
-    return others.some((kind) => own + 2 * error < distanceOf(models, kind)) && 'in part';
-  });
+/** Table 3: FD is at most a quarter above that of the GAN. */
+export const nearGans = (records: readonly PeersRecord[]): Outcome =>
+  onEach(records, (models) =>
+    told(distanceOf(models, 'tarflow'), 1.25 * distanceOf(models, 'gan')),
+  );
 
 /** Whether one number is at most another; undefined where one is missing. */
 function told(one: number, most: number): Outcome {
   return Number.isNaN(one) || Number.isNaN(most) ? undefined : one <= most;
-}
-
-function amongAll(outcomes: readonly Outcome[]): Outcome {
-  if (outcomes.includes(undefined)) return undefined;
-  return outcomes.every((one) => one === true) || (outcomes.includes(true) && 'in part');
 }
 
 /** Whether something is so on each set of data that was measured, or on one. */
