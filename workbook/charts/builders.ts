@@ -35,6 +35,10 @@ interface PlaneChart extends ChartText {
   yDomain?: Domain;
   /** The colour, if there is one series. */
   colour?: string;
+  /** Where the x axis has its ticks, each with its number. */
+  xTicks?: readonly number[];
+  /** Where the y axis has its ticks, likewise. */
+  yTicks?: readonly number[];
 }
 
 /** What lines take besides. */
@@ -47,10 +51,6 @@ interface LineChart extends PlaneChart {
   order?: string;
   /** True where x names stages one after the other, and is no number. */
   stages?: boolean;
-  /** Where the x axis has its ticks, each with its number. */
-  xTicks?: readonly number[];
-  /** Where the y axis has its ticks, likewise. */
-  yTicks?: readonly number[];
   /** The field with the half-length of the error bar of a point, in units of y. */
   error?: string;
 }
