@@ -1,6 +1,12 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterAll, expect, test, vi } from 'vitest';
+import {
+  fromScratch,
+  listUnits,
+  readNotebook,
+  sourceFile,
+} from '../../data-scripts/lib/course.mjs';
 import { entryPoints, root } from '../api/report.js';
 import { typeErrors, writeExamples } from './examples.js';
 
@@ -60,4 +66,27 @@ test.each(mistakes.map(({ message }, i) => ({ message, file: wrong[i] ?? '' })))
 
 test('that page has three mistakes', () => {
   expect(mistakes).toHaveLength(3);
+});
+
+/** The section on freeing tells of these; PyTorch has nothing of the kind. */
+const freeing = ['tidy', 'keep'];
+const section = /^## Freeing tensors.*?(?=^## )/ms.exec(page)?.[0] ?? '';
+
+/** Operations that some code uses, without `tf.`; types begin with a capital. */
+const operationsIn = (code: string) =>
+  [...code.matchAll(/\btf\.((?:\w+\.)?[a-z]\w*)/g)].map(([, name = '']) => name);
+
+test('every operation of the course is on that page, beside what PyTorch calls it', () => {
+  const notebooks = [fromScratch(root), ...listUnits(root).map((unit) => sourceFile(root, unit))];
+  const code = notebooks
+    .flatMap((file) => readNotebook(file).cells)
+    .filter(({ cell_type }) => cell_type === 'code')
+    .map(({ source }) => [source].flat().join(''));
+  const used = new Set(operationsIn(code.join('\n')));
+  const told = new Set([
+    ...operationsIn(rows.join('')),
+    ...operationsIn(section).filter((name) => freeing.includes(name)),
+  ]);
+  expect(used.size).toBeGreaterThan(50);
+  expect([...used].filter((name) => !told.has(name))).toEqual([]);
 });

@@ -107,7 +107,7 @@ function strayNeeds(cells) {
 describe('the course', () => {
   /** @type {Map<string, string>} */
   let generated;
-  /** @type {Record<string, { unit: string, pass: boolean, minutes: number, tslab: boolean }>} */
+  /** @type {Record<string, { unit: string, commit: string, pass: boolean, minutes: number, tslab: boolean }>} */
   let results;
 
   beforeAll(async () => {
@@ -128,6 +128,8 @@ describe('the course', () => {
     const expected = { unit: unitKey(projectRoot, unit), pass: true, tslab: true };
     expect(results[unit]).toMatchObject(expected);
     expect(results[unit]?.minutes).toBeLessThanOrEqual(10);
+    // Of a clean checkout: nothing but the commit stands there.
+    expect(results[unit]?.commit).toMatch(/^[0-9a-f]{40}$/);
   });
 
   // By day two units, and the first wrong answer to each blank; at night all.
